@@ -211,9 +211,9 @@ def check_fields(secret: Secret, value: Value) -> None:
             )
             raise UsageError(what, rule=rule, remedy=remedy, code="field-control-character")
         if not secret.kind.alternates:
-            from secretops.targets.https import check_token
+            from secretops.targets.https import check_header_value
 
-            check_token(name, text)
+            check_header_value(name, text)
         limit = LONGEST_CREDENTIAL if secret.kind.alternates else LONGEST_KEY
         if (size := len(text.encode())) > limit:
             what, rule = f"{name}: {size} bytes", f"the field may have at most {limit} bytes; nothing was published"

@@ -127,7 +127,7 @@ class Client:
 
     def __post_init__(self) -> None:
         check_url(self.base)
-        check_token(f"the token or key for {self.host}", self.token)
+        check_header_value(f"the token or key for {self.host}", self.token)
 
     @property
     def host(self) -> str:
@@ -204,7 +204,7 @@ class Client:
             self.budget.left -= time.monotonic() - began
 
 
-def check_token(name: str, token: str) -> None:
+def check_header_value(name: str, token: str) -> None:
     if not token.isascii() or not token.isprintable() or " " in token:
         raise UsageError(
             f"{name}: a space, or a character that is not printable ASCII",
