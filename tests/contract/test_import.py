@@ -67,7 +67,7 @@ def server(mosquitto: Mosquitto) -> dict[str, Value]:
     """Return the values of a server that runs without secretops."""
     user = Value({"username": f"plant-{new_password()[:8]}", "password": new_password() + STRANGE})
     open_target(mosquitto.broker(), SecretKind.MQTT_USER).apply(mosquitto.admin, user)
-    key = Value({"api-key": new_password() + STRANGE})
+    key = Value({"api-key": new_password() + STRANGE.replace(" =é", "=")})
     return {"client-cert": Value(mosquitto.client_certificate()), "mqtt": user, "agent-key": key}
 
 

@@ -106,10 +106,11 @@ def redact(text: str) -> str:
 
 def _encodings(text: str) -> list[str]:
     raw = text.encode(errors="surrogatepass")
-    once = {text, repr(text)[1:-1], json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]}
-    encodings = [*once, repr(raw)[2:-1]]
-    for escaped in once:  # encoded twice, such as JSON within JSON
-        encodings += [json.dumps(escaped)[1:-1], json.dumps(escaped, ensure_ascii=False)[1:-1], repr(escaped)[1:-1]]
+    escaped = {text}
+    for _ in range(3):  # such as JSON within JSON within a repr, as botocore logs a request
+        for each in tuple(escaped):
+            escaped |= {repr(each)[1:-1], json.dumps(each)[1:-1], json.dumps(each, ensure_ascii=False)[1:-1]}
+    encodings = [*escaped, repr(raw)[2:-1]]
     for encode in (base64.b64encode, base64.urlsafe_b64encode):
         encodings.append(encode(raw).decode().rstrip("="))
         for before in range(3):  # the text may start anywhere in a group of 3 bytes, as in user:password
