@@ -43,7 +43,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
 
 def put_first_values(stack: AwsProd) -> None:
     stack.operator("put", "broker-admin", stdin=json.dumps(dict(stack.broker.admin)))
-    stack.operator("put", "agent-key", "--untested", stdin=f"canary-{new_password()}/+ %")
+    stack.operator("put", "agent-key", "--untested", stdin=f"canary-{new_password()}/+%")
     stack.operator("rotate", "mqtt")
 
 

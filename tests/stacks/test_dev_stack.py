@@ -65,7 +65,7 @@ def test_preview_of_a_broken_stack_file_shows_every_error_and_no_secret(tmp_path
 def test_values_are_in_no_state_preview_or_log_and_no_preview_changes_them(stack: Stack) -> None:
     output = stack.up()
     output += stack.secretops("broker", "start").stdout
-    key = f"canary-{new_password()}/+ %"
+    key = f"canary-{new_password()}/+%"
     output += stack.secretops("put", "agent-key", "--untested", stdin=key).stdout
     for _ in range(3):
         done = stack.secretops("rotate", "mqtt")

@@ -81,7 +81,7 @@ def rotated(deployed: Prod) -> Prod:
     deployed.values.add(admin["password"])
     deployed.operator("put", "broker-admin", stdin=json.dumps(admin))
     deployed.operator("put", "http-token", stdin=new_password())
-    deployed.operator("put", "agent-key", "--untested", stdin=f"canary-{new_password()}/+ %")
+    deployed.operator("put", "agent-key", "--untested", stdin=f"canary-{new_password()}/+%")
     deployed.rotate_mqtt(3)
     users = deployed.outputs["secretops"]["secrets"]
     (two,) = (one["users"] for one in users if one["name"] == "mqtt")

@@ -66,7 +66,7 @@ def serving(deployed: Staging, broker: Mosquitto) -> Staging:
     first = deployed.job("first-tick")
     assert first.code == ExitCode.DONE, first.log
     deployed.operator("put", "http-token", stdin=new_password())
-    deployed.operator("put", "agent-key", "--untested", stdin=f"canary-{new_password()}/+ %")
+    deployed.operator("put", "agent-key", "--untested", stdin=f"canary-{new_password()}/+%")
     deployed.kubelet.until("the Deployment is available", deployed.is_available)
     return deployed
 

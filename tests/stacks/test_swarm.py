@@ -72,7 +72,7 @@ def serving(deployed: Deployed) -> Deployed:
         deployed.operator("put", "broker-admin", stdin=json.dumps(dict(deployed.broker.admin)))
     deployed.processes += seen
     deployed.operator("put", "http-token", stdin=new_password())
-    deployed.operator("put", "agent-key", "--untested", stdin=f"canary-{new_password()}/+ %")
+    deployed.operator("put", "agent-key", "--untested", stdin=f"canary-{new_password()}/+%")
     deployed.operator("tick")
     deployed.until("both replicas are ready", lambda: deployed.ready() == REPLICAS)
     return deployed

@@ -116,7 +116,7 @@ def serving(deployed: ClusterVault) -> ClusterVault:
     deployed.operator("put", "broker-admin", stdin=json.dumps(admin))
     first = deployed.job("first-tick")
     assert first.code == ExitCode.DONE, first.log
-    deployed.token, key = new_password(), f"canary-{new_password()}/+ %"
+    deployed.token, key = new_password(), f"canary-{new_password()}/+%"
     deployed.operator("put", "http-token", stdin=deployed.token)
     deployed.operator("put", "agent-key", "--untested", stdin=key)
     deployed.values |= {admin["password"], deployed.token, key}

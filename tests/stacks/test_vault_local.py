@@ -141,7 +141,7 @@ def rotated(deployed: LocalVault) -> LocalVault:
     deployed.issue()
     deployed.values.add(deployed.broker.admin["password"])
     deployed.operator("put", "broker-admin", stdin=json.dumps(dict(deployed.broker.admin)))
-    key = f"canary-{new_password()}/+ %"
+    key = f"canary-{new_password()}/+%"
     deployed.values.add(key)
     deployed.operator("put", "agent-key", "--untested", stdin=key)
     assert "mqtt" in deployed.rotator()
