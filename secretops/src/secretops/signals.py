@@ -19,10 +19,11 @@ BASE = 128
 
 ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
-# Python only prints a KeyboardInterrupt that a finalizer raises. pydantic's compiled code and Python's own import drop
-# one, or turn it into another error, also if a function that they call raises it. In these cases it is raised after
-# this many seconds, or again and again until they have ended.
+# Python only prints a KeyboardInterrupt that a finalizer raises. It is raised again after this many seconds.
 AGAIN = 0.01
+
+# Modules that drop a KeyboardInterrupt, or turn it into another error, also if a function that they call raises it.
+# While one of them is on the stack, the handler waits AGAIN seconds and looks again.
 UNSAFE = ("pydantic", "importlib", "_frozen_importlib")
 
 

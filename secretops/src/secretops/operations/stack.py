@@ -41,7 +41,7 @@ def load_manifest(stack: str | None, file: Path | None) -> Manifest:
     """Return the manifest in `file`, else of `stack`, else of the selected stack. Raises UsageError."""
     found = _of_file(file) if file else _of_output(stack)
     parts = (stack or "").split("/")  # STACK, ORGANIZATION/STACK or ORGANIZATION/PROJECT/STACK
-    if file and stack and [*parts[1:-1], parts[-1]] not in ([found.stack], [found.project, found.stack]):
+    if file and stack and (parts[1:] or parts) not in ([found.stack], [found.project, found.stack]):
         what = f"--stack {stack}: {file} is the manifest of stack {found.project}/{found.stack}"
         rule = "--stack and --manifest must name the same stack; the variable SECRETOPS_MANIFEST sets --manifest"
         remedy = f"omit --stack for stack {found.stack}; or unset SECRETOPS_MANIFEST, or pass the manifest of {stack}"

@@ -114,9 +114,8 @@ def last_failure(session: Session, secret: Secret, current: Version | None) -> E
 def failure_note(secret: Secret, failed: Entry, current: Version | None) -> str:
     name, again = secret.name, "tick"
     if failed.step == "verify" and current and failed.version == current.id:
-        again = (
-            f"{'put' if secret.kind is SecretKind.BROKER_ADMIN else 'rotate'} {name}"  # a refused admin cannot rotate
-        )
+        is_admin = secret.kind is SecretKind.BROKER_ADMIN  # a refused admin cannot rotate
+        again = f"put {name}" if is_admin else f"rotate {name}"
     elif failed.step == "prepare":  # no version is pending
         again = f"rotate {name}"
     what = f"{failed.step} failed {failed.time:%Y-%m-%d %H:%M} UTC: {failed.outcome}"

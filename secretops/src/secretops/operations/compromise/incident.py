@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import AwareDatetime, Field
 
 from secretops import owned_files
-from secretops.errors import LeaseHeldError, SecretopsError, UsageError
+from secretops.errors import BusyError, SecretopsError, UsageError
 from secretops.manifest import Manifest, Model, Secret
 from secretops.operations.audit import HEADINGS, Row
 from secretops.stores import files
@@ -164,7 +164,7 @@ def recorder(folder: Path) -> Record:
         with suppress(SecretopsError):  # the file is missing, or somebody has broken it
             saved = load(path).attempts
         if [one.began for one in saved] != [one.began for one in incident.attempts[: len(saved)]]:
-            raise LeaseHeldError(
+            raise BusyError(
                 f"{path}: another run of this command has continued the incident",
                 rule="only the latest run may write an incident's files; this run has ended",
                 remedy=f"read whether the incident has ended: {page_file}; only if it has not ended, and the other "
